@@ -242,6 +242,26 @@ def test_files_of_the_package_that_are_no_results_are_passed_over(tmp_path: Path
     assert results.read(folder).problems == ()
 
 
+def test_linked_folders_are_searched_once(tmp_path: Path) -> None:
+    """A run on another disk has the name of its link; links to what is searched anyway add nothing, nor do loops."""
+    results.write(tmp_path / "runs" / "here", result=results.result("resnet20", 9))
+    far = results.write(tmp_path / "disk" / "x7", result=results.result("resnet32", 8))
+    results.write(far / "deep", result=results.result("resnet44", 7))
+    links = {
+        "runs/far": far,
+        "runs/again": far,
+        "runs/best": "here",
+        "runs/here/up": "..",
+        "disk/x7/back": "../../runs",
+    }
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target, target_is_directory=True)
+    files = [run.file for run in collect([tmp_path / "runs"]).runs]
+    assert files == ["runs/again/deep/result.json", "runs/again/result.json", "runs/here/result.json"]
+    (tmp_path / "link").symlink_to("runs", target_is_directory=True)
+    assert [run.file for run in collect([tmp_path / "link"]).runs] == files
+
+
 def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
     """A folder and a file in it give one run."""
     folder = results.write(tmp_path / "r", one=results.result("resnet20", 9))

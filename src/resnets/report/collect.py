@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -71,7 +72,7 @@ Found = (
 
 
 def collect(places: Iterable[Path]) -> Results:
-    """Return what the files hold, and those in folders at any depth, in the order of their names.
+    """Return what the files hold, and those in folders at any depth, also linked ones, in the order of their names.
 
     Raises: UsageError, if a place does not exist or no result is found in any.
     """
@@ -269,15 +270,34 @@ def _files(places: Iterable[Path]) -> dict[str, Path]:
     for place in places:
         if not place.exists():
             raise UsageError(f"{place}: no such file or folder; name result files, or folders that hold them")
-        inside = [path for path in sorted(place.rglob("*.json")) if not any(map(path.match, _NOT_RESULTS))]
-        for path in inside if place.is_dir() else [place]:
+        real = place.resolve()
+        for path in _inside(place) if place.is_dir() else [place]:
             if path.resolve() in seen:
                 continue
             seen.add(path.resolve())
-            top = place.resolve().parent if place.is_dir() or path.name != "result.json" else place.resolve().parents[1]
-            name = path.resolve().relative_to(top).as_posix() if path.resolve().is_relative_to(top) else path.name
+            if place.is_dir():
+                name = Path(real.name, path.relative_to(place)).as_posix()
+            else:
+                name = f"{real.parent.name}/{real.name}" if real.name == "result.json" else real.name
             found[name if name not in found else path.as_posix()] = path
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return the files in a folder that may be results, sorted; links to folders elsewhere are followed, each once."""
+    found: list[Path] = []
+    walked: set[Path] = set()
+    real = folder.resolve()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        parent, target = Path(where), Path(where).resolve()
+        is_a_loop = parent.is_symlink() and (target.is_relative_to(real) or real.is_relative_to(target))
+        if target in walked or (is_a_loop and parent != folder):
+            folders.clear()
+            continue
+        walked.add(target)
+        files = [parent / name for name in names if name.endswith(".json")]
+        found += [file for file in files if not any(map(file.match, _NOT_RESULTS))]
+    return sorted(found)
 
 
 def _test(file: str, record: Evaluation, runs: Mapping[object, Measured]) -> MeasuredTest:
