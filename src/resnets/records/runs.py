@@ -88,7 +88,8 @@ def images_in_words(name: str, training: int, test: int, digest: str | None) -> 
 
 
 def _digest_in_words(digest: str | None) -> str:
-    return " (SHA-256 unknown)" if digest is None else f" (SHA-256 {digest[:12]}...)"
+    """Return the start of a digest, of images that of each split, since one alone may differ."""
+    return f" (SHA-256 {'unknown' if digest is None else ':'.join(f'{part[:12]}...' for part in digest.split(':'))})"
 
 
 class Provenance(Spec, frozen=True, kw_only=True):
