@@ -100,6 +100,12 @@ def test_pixels_of_other_digests(source: str | None, said: str, tmp_path: Path) 
     assert said in resnets.compare(runs, out=tmp_path / "out").sentences[1]
 
 
+def test_a_record_of_an_earlier_version_is_of_the_same_run() -> None:
+    """A run that was started without the digest of its source goes on."""
+    now = results.result("resnet20", 9.0, data_changes={"source_digest": "of files"}).run
+    assert now.difference(results.result("resnet20", 9.0).run) is None
+
+
 def test_what_cannot_be(tmp_path: Path) -> None:
     """One run alone, and a folder without a result."""
     alone = folder(tmp_path / "a", results.result("resnet20", 9.0))
