@@ -321,8 +321,13 @@ def _pretend(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: int) -> None:
 @pytest.mark.parametrize(("given", "expected"), [(None, 5), ("1", 3), ("3", 3)])
 def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int) -> None:
     """A process takes its share of ten cores, unless the user (and not torchrun, which says 1) gave a number."""
-    launcher = subprocess.Popen(["sleep", "60"], env={"OMP_NUM_THREADS": given} if given else {})
+    before, pipe = torch.get_num_threads(), subprocess.PIPE
+    launcher = subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, env={"OMP_NUM_THREADS": given} if given else {})
     try:
+        assert launcher.stdin is not None and launcher.stdout is not None
+        launcher.stdin.write(b"\n")
+        launcher.stdin.flush()
+        assert launcher.stdout.readline()  # it runs, and so the system shows its environment
         monkeypatch.setattr(os, "getppid", lambda: launcher.pid)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(10)))
         for name, value in {
@@ -331,14 +336,12 @@ def test_threads(monkeypatch: pytest.MonkeyPatch, given: str | None, expected: i
             "LOCAL_WORLD_SIZE": "2",
         }.items():
             monkeypatch.setenv(name, value)
-        before = torch.get_num_threads()
         torch.set_num_threads(3)
         launch.take_share_of_cores()
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
-        launcher.kill()
-        launcher.wait()
+        launcher.communicate()
 
 
 def test_a_launcher_s_variables_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
