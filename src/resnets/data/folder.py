@@ -91,12 +91,12 @@ def list_files(path: Path, complain: Complain) -> Listing:
             f"{name}: {root.name}/ has no folders of classes, and is not used" for root in unlabelled(path, layout)
         ]
         classes = class_folders(layout.train, passed)
-        beside = _unused(path, layout)
+        not_used = _unused(path, layout)
         if not classes:
             raise DataError(
-                f"{layout.train}: no classes; each is a subfolder of images: {FORMS}{beside and f'; {beside}'}"
+                f"{layout.train}: no classes; each is a subfolder of images: {FORMS}{not_used and f'; {not_used}'}"
             )
-        notes += [f"{name}: {beside}"] if beside else []
+        notes += [f"{name}: {not_used}"] if not_used else []
         for root in layout.evaluated():
             for unknown in sorted(set(class_folders(root, passed)) - set(classes)):
                 complain(f"{root}: class {unknown!r} is not in {layout.train}{look_alike(unknown, classes)}")
