@@ -347,7 +347,7 @@ PLOTS: dict[str, tuple[Callable[[], Any], Callable[[Path, str], None]]] = {
         f"why-{source.stem}.png": (source.read_bytes, partial(draw_analysis, source=source, kind=kind, panels=panels))
         for kind, panels, names in (
             (Gradients, gradients.panels, ("gradients-initial", "gradients-training")),
-            (Landscape, landscape.panels, ("landscape-20", "landscape-56")),
+            (Landscape, landscape.panels, ("landscape-20", "landscape-56", "landscape-cifar10")),
             (Ablation, ablation.panels, ("ablation", "ablation-cifar10")),
         )
         for source in [RESULTS / "why" / f"{name}.json" for name in names]
